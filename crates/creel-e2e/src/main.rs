@@ -1,0 +1,2 @@
+//! creel-e2e
+fn main() {}

@@ -1,0 +1,2 @@
+//! creel-keeper
+fn main() {}

@@ -1,0 +1,1 @@
+//! creel-release
