@@ -6,8 +6,10 @@
 
 pub mod fleet;
 pub mod limits;
+pub mod place;
 pub mod port;
 pub mod spec;
+pub mod status;
 pub mod unit;
 pub mod waiting;
 pub mod world;
