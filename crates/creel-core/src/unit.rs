@@ -2,7 +2,7 @@
 //! carries them out and looks again; it decides nothing by itself.
 //!
 //! The order of knowledge is fixed: first who holds the state, then whether the revision may run at all, and only
-//! then whether something has to start or stop. While a step is under way ([`Unit::doing`]) nothing else begins.
+//! then whether something has to start or stop. One step at a time: the next is decided when the last is done.
 
 use creel_api::agent::Phase;
 use creel_api::node::{Assignment, Intent};
@@ -15,6 +15,8 @@ use crate::waiting::Waiting;
 /// One agent as its warden sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unit {
+    /// Whether the server's wishes are known at all; until then nothing is touched.
+    pub heard: bool,
     /// What the server wants of it; none if the server does not (or no longer) know it.
     pub assignment: Option<Assignment>,
     /// Whether this machine's agents are all to be stopped now (`creel down`), whatever is assigned.
@@ -37,8 +39,6 @@ pub struct Unit {
     pub story: Story,
     /// The last step that failed for a reason outside the agent.
     pub trouble: Option<Trouble>,
-    /// The step under way.
-    pub doing: Option<Step>,
 }
 
 /// Who holds an agent's state.
@@ -254,9 +254,8 @@ pub struct UnitPlan {
 pub fn plan(unit: &Unit, now: Timestamp) -> UnitPlan {
     let course = course(unit, now);
     let look_at = course.waiting.iter().filter_map(Waiting::until).min();
-    let step = course.step.filter(|_| unit.doing.is_none());
     let (phase, reason, message) = view(unit, &course.waiting);
-    UnitPlan { step, waiting: course.waiting, phase, reason, message, look_at }
+    UnitPlan { step: course.step, waiting: course.waiting, phase, reason, message, look_at }
 }
 
 /// A step, or reasons why there is none, or both (a step that takes a while says what it is waited for).
@@ -283,6 +282,9 @@ impl Course {
 fn course(unit: &Unit, now: Timestamp) -> Course {
     if unit.keeper == Keeper::Unknown {
         return Course::take(Step::Look).saying(Waiting::ToBeSeen);
+    }
+    if !unit.heard && !unit.drain {
+        return Course::wait(Waiting::ServerToBeHeard);
     }
     if let Some(trouble) = unit.trouble.as_ref().filter(|trouble| now < trouble.retry_at) {
         return Course::wait(Waiting::NodeTrouble {
@@ -326,7 +328,7 @@ fn stop(unit: &Unit, running: &Running, now: Timestamp) -> Course {
             let kill_at = now + SignedDuration::from_millis(STOP_MS);
             Course::take(Step::Stop { run: running.run, kill_at })
         }
-        Some(stopping) if stopping.killed => Course::default(),
+        Some(stopping) if stopping.killed => Course::wait(Waiting::GatewayToDie),
         Some(stopping) if now >= stopping.kill_at => Course::take(Step::Kill { run: running.run }),
         Some(stopping) => Course::wait(Waiting::GatewayToStop { until: stopping.kill_at }),
     }
@@ -486,6 +488,10 @@ fn view(unit: &Unit, waiting: &[Waiting]) -> (Phase, &'static str, String) {
     let first = waiting.first();
     let said = |fallback: &str| first.map_or_else(|| fallback.to_owned(), Waiting::sentence);
     let reason = first.map_or("Stopped", Waiting::reason);
+    let unheard = !unit.heard && !unit.drain;
+    if unheard {
+        return (Phase::Pending, reason, said(""));
+    }
     let Some(told) = wanted(unit) else {
         return (rest_phase(unit), rest_reason(unit), said("its gateway does not run"));
     };

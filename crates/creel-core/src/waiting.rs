@@ -39,6 +39,8 @@ pub enum Waiting {
     StateToRemove,
     /// The warden has not looked at the agent yet.
     ToBeSeen,
+    /// The warden does not know yet what the server wants.
+    ServerToBeHeard,
     /// The release is on its way.
     ReleaseToInstall {
         /// The OpenClaw version.
@@ -104,6 +106,8 @@ pub enum Waiting {
         /// When it is killed.
         until: Timestamp,
     },
+    /// The gateway was killed and the kernel has not let go of it yet; its state is started nowhere else until then.
+    GatewayToDie,
     /// The gateway ended too often too soon; the next start has to wait.
     BackOff {
         /// Bad ends in a row.
@@ -131,6 +135,7 @@ impl Waiting {
             Self::StateKept { .. } => "StateKept",
             Self::StateToRemove => "StateToRemove",
             Self::ToBeSeen => "ToBeSeen",
+            Self::ServerToBeHeard => "ServerToBeHeard",
             Self::ReleaseToInstall { .. } => "ReleaseToInstall",
             Self::ReleaseFailed { .. } => "ReleaseFailed",
             Self::ConfigToCheck { .. } => "ConfigToCheck",
@@ -141,6 +146,7 @@ impl Waiting {
             Self::HolderToLetGo { .. } => "HolderToLetGo",
             Self::GatewayToStart { .. } => "GatewayToStart",
             Self::GatewayToStop { .. } => "GatewayToStop",
+            Self::GatewayToDie => "GatewayToDie",
             Self::BackOff { .. } => "BackOff",
             Self::GivenUp { .. } => "GivenUp",
         }
@@ -165,6 +171,7 @@ impl Waiting {
             }
             Self::StateToRemove => "its state is being removed for good".into(),
             Self::ToBeSeen => "its warden has not looked at it yet".into(),
+            Self::ServerToBeHeard => "its warden has not heard from the server yet what is wanted".into(),
             Self::ReleaseToInstall { release, step, permille } => {
                 format!("release {release} is being installed: {step}, {} %", permille / 10)
             }
@@ -183,6 +190,7 @@ impl Waiting {
             }
             Self::GatewayToStart { .. } => "the gateway has been started and is not ready yet".into(),
             Self::GatewayToStop { .. } => "the gateway finishes what it is doing before it stops".into(),
+            Self::GatewayToDie => "the gateway was killed, and the kernel has not let go of it yet".into(),
             Self::BackOff { ends, .. } => {
                 format!("the gateway ended {ends} times soon after its start; the next start waits")
             }
