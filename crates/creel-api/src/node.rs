@@ -84,6 +84,9 @@ pub struct Desired {
     pub assignments: Vec<Assignment>,
     /// Releases to have besides those the assignments name.
     pub releases: Vec<String>,
+    /// Releases to remove, unless an agent here still needs one. Every other release stays: fetching one takes minutes.
+    #[serde(default)]
+    pub unwanted: Vec<String>,
 }
 
 /// The only thing a node acts on: this agent, this revision, run or not.
@@ -176,6 +179,14 @@ pub struct NodeReport {
     pub complete: bool,
     /// Every release on the node, or on its way to it.
     pub releases: Vec<ReleaseOnNode>,
+}
+
+/// The answer to a [`NodeReport`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Heard {
+    /// Whether the next report has to be complete: this server has not heard a complete one of this warden yet.
+    pub complete_wanted: bool,
 }
 
 /// What a warden says of one agent.

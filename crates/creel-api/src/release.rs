@@ -20,6 +20,39 @@ pub struct Release {
     pub status: ReleaseStatus,
 }
 
+/// Every release that is anywhere or wanted, and what the channels resolve to. Reads as a list of releases too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Releases {
+    /// Always `creel.dev/v1`.
+    pub api_version: String,
+    /// Always `List`.
+    pub kind: String,
+    /// Newest first.
+    pub items: Vec<Release>,
+    /// The channels that some agent follows.
+    #[serde(default)]
+    pub channels: Vec<Channel>,
+}
+
+/// What a channel resolves to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Channel {
+    /// `stable`, `daily` or `beta`.
+    pub name: String,
+    /// The OpenClaw version, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// When the registry said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub resolved_at: Option<Timestamp>,
+    /// Why the registry could not be asked the last time, with the cure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
 /// How a release is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -39,6 +39,9 @@ pub const BACKOFF_MOST_MS: i64 = 300_000;
 /// Starts in a row without a good one, after which the agent rests in `Failed`.
 pub const STARTS_IN_A_ROW: u32 = 8;
 
+/// The same for a gateway that refuses its config or its state: a second try is for what was only being written.
+pub const REFUSALS_IN_A_ROW: u32 = 2;
+
 /// Ports of two agents on the shared network are this far apart: OpenClaw derives ports up to base + 110.
 pub const PORT_STRIDE: u16 = 120;
 

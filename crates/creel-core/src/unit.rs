@@ -9,7 +9,9 @@ use creel_api::node::{Assignment, Intent};
 use creel_api::problem::Issue;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::limits::{BACKOFF_FIRST_MS, BACKOFF_MOST_MS, SETTLE_MS, START_MS, STARTS_IN_A_ROW, STOP_MS};
+use crate::limits::{
+    BACKOFF_FIRST_MS, BACKOFF_MOST_MS, REFUSALS_IN_A_ROW, SETTLE_MS, START_MS, STARTS_IN_A_ROW, STOP_MS,
+};
 use crate::waiting::Waiting;
 
 /// One agent as its warden sees it.
@@ -175,6 +177,8 @@ pub enum EndKind {
     HandOff,
     /// By itself, or by somebody else's signal.
     Crash,
+    /// It refused its config or its state: starting it again as it is can't help.
+    Refused,
 }
 
 /// A step that failed for a reason outside the agent.
@@ -453,7 +457,8 @@ fn config_taken(unit: &Unit, told: &Assignment, now: Timestamp) -> Option<Course
 fn hold_off(story: &Story, told: &Assignment, revision: u64, now: Timestamp) -> Option<Waiting> {
     let anew = told.restart > story.restart || revision != story.revision;
     let end = story.last_end.as_ref().filter(|_| !anew)?;
-    if story.bad_ends >= STARTS_IN_A_ROW {
+    let most = if end.kind == EndKind::Refused { REFUSALS_IN_A_ROW } else { STARTS_IN_A_ROW };
+    if story.bad_ends >= most {
         return Some(Waiting::GivenUp { ends: story.bad_ends, last: end.words.clone() });
     }
     let until = end.at + SignedDuration::from_millis(backoff_ms(story.bad_ends));
@@ -477,7 +482,7 @@ pub fn noted(story: &Story, run: &Running, ready_at: Option<Timestamp>, end: End
     Story {
         was_ready: story.was_ready || ready_at.is_some(),
         bad_ends: if asked || settled { 0 } else { before + 1 },
-        restarts: story.restarts + u64::from(end.kind == EndKind::Crash),
+        restarts: story.restarts + u64::from(matches!(end.kind, EndKind::Crash | EndKind::Refused)),
         restart: run.restart,
         revision: run.revision,
         last_end: Some(end),
@@ -541,7 +546,8 @@ fn rest_reason(unit: &Unit) -> &'static str {
 
 /// Before it was ever ready it is being provisioned; after an end that nobody asked for it is recovering.
 fn coming_phase(unit: &Unit, told: &Assignment) -> Phase {
-    let crashed = unit.story.last_end.as_ref().is_some_and(|end| end.kind == EndKind::Crash);
+    let crashed =
+        unit.story.last_end.as_ref().is_some_and(|end| matches!(end.kind, EndKind::Crash | EndKind::Refused));
     match (&unit.keeper, unit.story.was_ready) {
         (Keeper::Unknown, _) => Phase::Pending,
         (Keeper::Ended(_), true) if unit.stopping.is_none() => Phase::Recovering,

@@ -247,6 +247,14 @@ fn a_gateway_that_died_is_started_again_at_once_and_then_with_growing_pauses() {
 }
 
 #[test]
+fn a_gateway_that_refuses_what_it_is_given_is_not_started_over_and_over() {
+    let mut unit = read("run keeper idle crashed 2");
+    let end = unit.story.last_end.as_mut().unwrap();
+    *end = End { kind: EndKind::Refused, words: "exit 78".into(), ..end.clone() };
+    assert!(matches!(plan(&unit, at(0)).waiting[..], [Waiting::GivenUp { ends: 2, .. }]));
+}
+
+#[test]
 fn a_restart_or_a_new_revision_leads_out_of_failed() {
     check("run restart 1 keeper idle crashed 8", "Start Updating [GatewayToStart]");
     check("run revision 2 keeper idle crashed 8", "Start Updating [GatewayToStart]");

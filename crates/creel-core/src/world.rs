@@ -124,14 +124,17 @@ pub struct SecretRecord {
     pub hash: String,
 }
 
-/// A release that someone asked for by hand.
+/// A release that someone asked for by hand, or asked to go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseRecord {
     /// The OpenClaw version.
     pub version: String,
-    /// When it was asked for.
+    /// When it was asked for, or asked to go.
     pub wanted_at: Timestamp,
+    /// Whether it was asked to go: nodes remove it unless an agent needs it.
+    #[serde(default)]
+    pub unwanted: bool,
 }
 
 /// What a channel resolves to.

@@ -239,11 +239,11 @@ impl Agent {
         }
         let run = self.run().filter(|run| run.exit.is_none());
         let pid = run.as_ref().and_then(|run| run.gateway.as_ref()).map(|gateway| gateway.pid);
-        let contact = run.as_ref().filter(|_| unit.ready_at.is_some());
-        let contact = contact.map(|run| Contact {
+        let contact = run.as_ref().zip(unit.ready_at).map(|(run, ready_at)| Contact {
             port: run.port,
             token: self.record.token.clone(),
             owner: self.record.owner.clone().unwrap_or_else(|| MAIN.into()),
+            ready_at,
         });
         let report = AgentReport {
             agent: self.uid.clone(),

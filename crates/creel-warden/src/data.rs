@@ -23,6 +23,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response as GatewayResponse};
 use hyper_util::rt::TokioIo;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::net::{TcpStream, UnixListener};
 use tokio::sync::mpsc;
@@ -38,6 +39,13 @@ pub(crate) const SOCKET: &str = "warden.sock";
 /// A gateway that says nothing for this long in the middle of an answer is not answering any more; upstream's own
 /// limit for a cloud model that is idle is 120 s, for one of the house 300 s.
 const SILENCE: Duration = Duration::from_secs(320);
+
+/// OpenClaw takes interrupted turns up again within seconds of its start.
+const RECOVERING: SignedDuration = SignedDuration::from_secs(60);
+
+/// How often a message is handed to a gateway that takes interrupted turns up again, and the pause in between.
+const TRIES: u32 = 15;
+const TRY_AGAIN: Duration = Duration::from_secs(2);
 
 /// An answer that its reader does not take is held back, not piled up.
 const PIECES_AHEAD: usize = 32;
@@ -105,33 +113,84 @@ fn refuse(problem: &Problem) -> Response {
     (status, [(header::CONTENT_TYPE, "application/problem+json")], Json(problem)).into_response()
 }
 
+/// Hands the message over and passes the answer on. A gateway that has just come back takes interrupted turns up
+/// again first, and refuses a message to such a conversation; it did not take that message, so it is sent again.
 async fn converse(
     contact: &Contact,
     request: &ChatRequest,
     tell: &mpsc::Sender<ChatEvent>,
 ) -> Result<(), Box<Problem>> {
+    let mut tries = 1;
+    loop {
+        match answer(contact, request, tell).await {
+            Err(Failed { problem, before_a_word: true }) if came_back(contact) && tries < TRIES => {
+                tracing::info!(%problem, tries, "a message is handed over again");
+            }
+            Err(failed) => return Err(failed.problem),
+            Ok(()) => return Ok(()),
+        }
+        tries += 1;
+        let message = "the gateway takes an interrupted turn up again first".into();
+        drop(tell.send(ChatEvent::Waiting { message }).await);
+        tokio::time::sleep(TRY_AGAIN).await;
+    }
+}
+
+/// No answer, and whether the gateway refused before it said a word: only then was the message not taken.
+struct Failed {
+    problem: Box<Problem>,
+    before_a_word: bool,
+}
+
+impl From<Box<Problem>> for Failed {
+    fn from(problem: Box<Problem>) -> Self {
+        Self { problem, before_a_word: false }
+    }
+}
+
+fn came_back(contact: &Contact) -> bool {
+    Timestamp::now().duration_since(contact.ready_at) < RECOVERING
+}
+
+async fn answer(
+    contact: &Contact,
+    request: &ChatRequest,
+    tell: &mpsc::Sender<ChatEvent>,
+) -> Result<(), Failed> {
     let session = request.session.as_deref().unwrap_or("main");
     let call = chat::request_to(&contact.token, &contact.owner, session, &request.message);
-    let mut response = send(contact.port, call).await.map_err(|cause| broken(&cause))?;
-    if !response.status().is_success() {
-        return Err(refused(response).await);
+    let response = send(contact.port, call).await.map_err(|cause| broken(&cause))?;
+    if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+        return Err(Failed { problem: refused(response).await, before_a_word: true });
     }
+    if !response.status().is_success() {
+        return Err(refused(response).await.into());
+    }
+    pass_on(response, tell).await
+}
+
+async fn pass_on(
+    mut response: GatewayResponse<Incoming>,
+    tell: &mpsc::Sender<ChatEvent>,
+) -> Result<(), Failed> {
     let mut deltas = Deltas::default();
+    let mut before_a_word = true;
     loop {
         let frame = tokio::time::timeout(SILENCE, response.body_mut().frame()).await.map_err(|_| silent())?;
         let Some(frame) = frame else {
-            return deltas.end().map_or(Ok(()), |_| Err(broken("its connection ended")));
+            return deltas.end().map_or(Ok(()), |_| Err(broken("its connection ended").into()));
         };
         let Ok(data) = frame.map_err(|error| broken(&error.to_string()))?.into_data() else { continue };
         for piece in deltas.push(&data) {
             match piece {
                 ChatPiece::Text(text) => {
+                    before_a_word &= text.is_empty();
                     if tell.send(ChatEvent::Delta { text }).await.is_err() {
                         return Ok(()); // nobody reads any more; dropping the connection ends the turn
                     }
                 }
                 ChatPiece::Done => return Ok(()),
-                ChatPiece::Error(text) => return Err(model_failed(text)),
+                ChatPiece::Error(text) => return Err(Failed { problem: model_failed(text), before_a_word }),
             }
         }
     }

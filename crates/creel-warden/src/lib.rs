@@ -11,6 +11,7 @@ mod folder;
 mod link;
 mod logs;
 mod node;
+mod opinion;
 mod probe;
 mod record;
 mod releases;
@@ -191,17 +192,18 @@ pub(crate) fn start_task(node: &Arc<Node>, uid: String, told: watch::Receiver<To
     tokio::spawn(agent.live());
 }
 
-/// Installs what is wanted by hand, and removes what neither an agent nor anybody wants. What an agent ran last is
-/// kept as well: it is what the agent falls back to.
+/// Installs what was asked for by hand, and removes what was asked to go, unless an agent here still needs it: as
+/// assigned, or as what it ran last and falls back to.
 fn tend_releases(node: &Node, desired: &Desired) {
-    for version in &desired.releases {
-        node.releases.install(version);
+    desired.releases.iter().for_each(|version| node.releases.install(version));
+    for version in &desired.unwanted {
+        let assigned = desired.assignments.iter().any(|told| told.revision.release == *version);
+        let ran = |uid: &String| {
+            let record = record::Record::read(&node.folder.agent(uid));
+            record.previous.is_some_and(|revision| revision.release == *version)
+        };
+        if !assigned && !node.folder.agents_there().iter().any(ran) {
+            node.releases.remove(version);
+        }
     }
-    let assigned = desired.assignments.iter().map(|told| told.revision.release.clone());
-    let ran = node.folder.agents_there().into_iter().filter_map(|uid| {
-        let record = record::Record::read(&node.folder.agent(&uid));
-        Some(record.previous?.release)
-    });
-    let wanted: Vec<String> = desired.releases.iter().cloned().chain(assigned).chain(ran).collect();
-    node.releases.keep_only(&wanted);
 }

@@ -29,6 +29,8 @@ pub(crate) struct Contact {
     pub(crate) token: String,
     /// Which of the gateway's own agents a message goes to.
     pub(crate) owner: String,
+    /// Since when it is ready.
+    pub(crate) ready_at: Timestamp,
 }
 
 /// What the warden knows of one agent besides its task.

@@ -95,6 +95,7 @@ enum EndKindRecord {
     Asked,
     HandOff,
     Crash,
+    Refused,
 }
 
 /// How a gateway ended, as the keeper said.
@@ -117,6 +118,7 @@ impl StoryRecord {
             EndKindRecord::Asked => EndKind::Asked,
             EndKindRecord::HandOff => EndKind::HandOff,
             EndKindRecord::Crash => EndKind::Crash,
+            EndKindRecord::Refused => EndKind::Refused,
         };
         Story {
             was_ready: self.was_ready,
@@ -137,6 +139,7 @@ impl StoryRecord {
             EndKind::Asked => EndKindRecord::Asked,
             EndKind::HandOff => EndKindRecord::HandOff,
             EndKind::Crash => EndKindRecord::Crash,
+            EndKind::Refused => EndKindRecord::Refused,
         };
         Self {
             was_ready: story.was_ready,

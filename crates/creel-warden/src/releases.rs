@@ -73,25 +73,17 @@ impl Releases {
         tokio::spawn(async move { releases.run_child(&version).await });
     }
 
-    /// Removes those that nobody wants any more.
-    pub(crate) fn keep_only(&self, wanted: &[String]) {
-        let unwanted: Vec<String> = {
-            let table = self.lock();
-            let rows = table.values().filter(|row| !wanted.contains(&row.version));
-            rows.filter(|row| !matches!(row.state, ReleaseState::Installing { .. }))
-                .map(|row| row.version.clone())
-                .collect()
-        };
-        for version in unwanted {
-            match creel_release::remove(&self.root, &version) {
-                Ok(()) => {
-                    tracing::info!(%version, "release removed: nothing uses it and nobody asked for it");
-                }
-                Err(error) => tracing::warn!(%version, %error, "a release could not be removed"),
-            }
-            self.lock().remove(&version);
-            self.changed.send_replace(());
+    /// Removes it, if it is there.
+    pub(crate) fn remove(&self, version: &str) {
+        if !matches!(self.state(version), ReleaseState::Installed { .. } | ReleaseState::Failed { .. }) {
+            return;
         }
+        match creel_release::remove(&self.root, version) {
+            Ok(()) => tracing::info!(%version, "release removed"),
+            Err(error) => tracing::warn!(%version, %error, "a release could not be removed"),
+        }
+        self.lock().remove(version);
+        self.changed.send_replace(());
     }
 
     async fn run_child(self: Arc<Self>, version: &str) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use creel_api::meta::Generation;
-use creel_api::node::{Desired, NodeReport, SecretValues, WardenInfo};
+use creel_api::node::{Desired, Heard, NodeReport, SecretValues, WardenInfo};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -71,9 +71,8 @@ impl ServerLink {
         answer(request).await
     }
 
-    async fn report(&self, report: &NodeReport) -> Result<(), ServerError> {
-        let request = self.request(reqwest::Method::POST, "report")?.timeout(ANSWER).json(report);
-        sent(request).await.map(drop)
+    async fn report(&self, report: &NodeReport) -> Result<Heard, ServerError> {
+        answer(self.request(reqwest::Method::POST, "report")?.timeout(ANSWER).json(report)).await
     }
 
     /// The values of an agent's secrets.
@@ -165,9 +164,9 @@ pub(crate) async fn bring_reports(node: Arc<Node>, socket: String) {
             releases: node.releases.all(),
         };
         match node.server.report(&report).await {
-            Ok(()) => {
+            Ok(heard) => {
                 node.sent(&report.agents);
-                complete = !news(&node, &mut releases).await;
+                complete = heard.complete_wanted || !news(&node, &mut releases).await;
             }
             Err(_) => {
                 complete = true;

@@ -7,8 +7,10 @@ use std::io;
 use creel_api::keeper::{Exit, KeeperAsk, Launch, LogFile, SpawnerOutcome, SpawnerVerb, Start};
 use creel_api::node::{Assignment, Revision};
 use creel_core::unit::{End, EndKind, Step, Stopping, Trouble, Verdict, noted};
+use creel_openclaw::config::Rendered;
+use creel_openclaw::exit::{self, ExitMeaning};
 use creel_openclaw::paths::Paths;
-use creel_openclaw::{chat, exit, handoff, launch};
+use creel_openclaw::{chat, handoff, launch};
 use creel_release::Installed;
 use jiff::{SignedDuration, Timestamp};
 use rustix::fs::{FlockOperation, flock};
@@ -18,6 +20,7 @@ use crate::agent::{Agent, Looked, running};
 use crate::children::chain;
 use crate::config::{self, Checked, Surroundings};
 use crate::link::KeeperLink;
+use crate::opinion;
 use crate::record::{ExitRecord, RunningRecord, StoryRecord};
 
 /// The pause after a step that failed for a reason outside the agent.
@@ -124,7 +127,11 @@ impl Agent {
 
     async fn check(&mut self, number: u64) -> Result<(), Trouble> {
         let Some(revision) = self.revision(number) else { return Ok(()) };
-        let (_, checked) = self.render(&revision).await?;
+        let (release, checked) = self.render(&revision).await?;
+        let checked = match checked {
+            Checked::Good(rendered) => self.ask_release(&release, rendered).await,
+            other => other,
+        };
         self.verdict = match checked {
             Checked::Good(rendered) => {
                 self.accepted = Some(rendered.config);
@@ -138,6 +145,19 @@ impl Agent {
             },
         };
         Ok(())
+    }
+
+    /// A change of what already runs is put before the release itself; a new agent, which has nothing to lose by a
+    /// refusal, is not made to wait for that.
+    async fn ask_release(&self, release: &Installed, rendered: Box<Rendered>) -> Checked {
+        if self.record.previous.is_none() || !release.has_schema {
+            return Checked::Good(rendered);
+        }
+        match opinion::ask(&self.node, &self.uid, release, &rendered.config).await {
+            Ok(issues) if issues.is_empty() => Checked::Good(rendered),
+            Ok(issues) => Checked::Refused(issues),
+            Err(message) => Checked::Impossible(message),
+        }
     }
 
     async fn render(&mut self, revision: &Revision) -> Result<(Installed, Checked), Trouble> {
@@ -366,7 +386,11 @@ impl Agent {
         if asked {
             return EndKind::Asked;
         }
-        if exit.code != Some(0) {
+        let meaning = exit::meaning(exit.code, exit.signal);
+        if !meaning.may_pass() {
+            return EndKind::Refused;
+        }
+        if meaning != ExitMeaning::Clean {
             return EndKind::Crash;
         }
         match handoff::restart_requested(&self.folder.tree().join("state"), since_us).await {
