@@ -332,6 +332,16 @@ fn a_report_of_an_older_assignment_never_passes_for_the_present_one() {
 }
 
 #[test]
+fn an_agent_whose_deletion_was_taken_back_is_on_its_way_and_not_terminating() {
+    let (mut world, seen) =
+        read("node n1\n agent t/a release 2026.9.6 on n1 generation 5 reports Terminating generation 5");
+    let told = world.agents.get_mut("u-a").unwrap().assignment.as_mut().unwrap();
+    told.intent = Intent::Stop;
+    let status = status(&world, &seen, &world.agents["u-a"], now());
+    assert_eq!((status.phase, status.reason.as_str()), (Phase::Updating, "Assigned"));
+}
+
+#[test]
 fn a_status_without_a_report_says_what_it_waits_for() {
     let (world, seen) = read("node n1 silent\n agent t/a release 2026.9.6");
     let status = status(&world, &seen, &world.agents["u-a"], now());

@@ -60,7 +60,8 @@ fn reported(agent: &AgentRecord, report: &AgentReport) -> AgentStatus {
         waiting: report.waiting.clone(),
         conditions: report.conditions.clone(),
     };
-    if !acted_on && told.is_some_and(|told| told.intent == Intent::Run) {
+    let runs_by_order = told.is_some_and(|told| told.intent == Intent::Run);
+    if agent.deleted.is_none() && !(acted_on && runs_by_order) {
         status.phase = if report.revision.is_some() { Phase::Updating } else { Phase::Pending };
         status.reason = "Assigned".into();
         status.message = "its warden has not acted on the last change yet".into();

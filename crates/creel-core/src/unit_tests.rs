@@ -262,8 +262,8 @@ fn a_restart_or_a_new_revision_leads_out_of_failed() {
 
 #[test]
 fn a_start_that_shows_nothing_is_ended_in_its_time_and_not_before() {
-    check("run running 1 since 119", "nothing Provisioning [GatewayToStart]");
-    check("run running 1 since 120", "Kill Provisioning []");
+    check("run running 1 since 299", "nothing Provisioning [GatewayToStart]");
+    check("run running 1 since 300", "Kill Provisioning []");
 }
 
 #[test]

@@ -190,7 +190,7 @@ async fn pass_on(
                     }
                 }
                 ChatPiece::Done => return Ok(()),
-                ChatPiece::Error(text) => return Err(Failed { problem: model_failed(text), before_a_word }),
+                ChatPiece::Error(text) => return Err(Failed { problem: model_failed(&text), before_a_word }),
             }
         }
     }
@@ -208,24 +208,30 @@ async fn send(port: u16, call: chat::ChatCall) -> Result<GatewayResponse<Incomin
 }
 
 fn broken(cause: &str) -> Box<Problem> {
+    let cause = format!("the gateway was lost in the middle of the answer: {cause}");
     Box::new(
-    Problem::new("gateway-lost", 502, "the gateway was lost in the middle of the answer", cause)
+    Problem::new("gateway-lost", 502, "the gateway was lost", cause)
         .with_hint("creel is bringing it back; OpenClaw takes the interrupted turn up again by itself, so ask what it found"),
     )
 }
 
 fn silent() -> Box<Problem> {
-    let cause = format!("nothing came for {} s", SILENCE.as_secs());
+    let cause = format!("the gateway stopped answering: nothing came for {} s", SILENCE.as_secs());
     Box::new(
         Problem::new("gateway-silent", 504, "the gateway stopped answering", cause)
             .with_hint("look at `creel logs`; `creel restart` ends what it is doing"),
     )
 }
 
-fn model_failed(text: String) -> Box<Problem> {
+fn model_failed(text: &str) -> Box<Problem> {
     Box::new(
-        Problem::new("turn-failed", 502, "the agent could not answer", text)
-            .with_hint("`creel logs` has what the model's provider said"),
+        Problem::new(
+            "turn-failed",
+            502,
+            "the agent could not answer",
+            format!("the agent could not answer: {text}"),
+        )
+        .with_hint("`creel logs` has what the model's provider said"),
     )
 }
 
@@ -233,7 +239,7 @@ async fn refused(response: GatewayResponse<Incoming>) -> Box<Problem> {
     let status = response.status();
     let body =
         response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let detail = chat::refusal(status.as_u16(), &body);
+    let detail = format!("the gateway refused the message: {}", chat::refusal(status.as_u16(), &body));
     Box::new(
         Problem::new("turn-refused", 502, "the gateway refused the message", detail)
             .with_hint("`creel logs` has more"),

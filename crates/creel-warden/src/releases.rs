@@ -16,8 +16,9 @@ use tokio::sync::watch;
 
 use crate::children::InstallLine;
 
-/// The pause before a failed installation is tried again.
-const RETRY: SignedDuration = SignedDuration::from_secs(60);
+/// The pause before a failed installation is tried again; it doubles with each failure up to the longest.
+const RETRY_FIRST_S: i64 = 30;
+const RETRY_MOST_S: i64 = 3_600;
 
 /// How often a child that reports progress is passed on: a bar that moves, no more.
 const PROGRESS: Duration = Duration::from_millis(200);
@@ -28,6 +29,8 @@ pub(crate) struct Releases {
     root: PathBuf,
     program: PathBuf,
     table: Mutex<BTreeMap<String, ReleaseOnNode>>,
+    /// Failures in a row, by version.
+    failures: Mutex<BTreeMap<String, u32>>,
     changed: watch::Sender<()>,
 }
 
@@ -37,7 +40,7 @@ impl Releases {
         let there =
             creel_release::installed(&root).into_iter().map(|found| (found.version.clone(), row(&found)));
         let table = Mutex::new(there.collect());
-        Self { root, program, table, changed: watch::Sender::new(()) }
+        Self { root, program, table, failures: Mutex::default(), changed: watch::Sender::new(()) }
     }
 
     /// Tells whenever something changed.
@@ -92,7 +95,7 @@ impl Releases {
             Ok(()) => self.find(version).map(|found| row(&found)),
             Err(message) => {
                 tracing::warn!(%version, %message, "a release could not be installed");
-                let retry_at = Some(Timestamp::now() + RETRY);
+                let retry_at = Some(Timestamp::now() + self.next_pause(version));
                 return self.set_state(version, ReleaseState::Failed { message, retry_at });
             }
         };
@@ -100,6 +103,14 @@ impl Releases {
             Some(row) => self.set(row),
             None => self.set_state(version, ReleaseState::Absent),
         }
+    }
+
+    fn next_pause(&self, version: &str) -> SignedDuration {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(version.to_owned()).or_default();
+        let pause = (RETRY_FIRST_S << (*count).min(16)).min(RETRY_MOST_S);
+        *count += 1;
+        SignedDuration::from_secs(pause)
     }
 
     async fn child(&self, version: &str) -> Result<(), String> {
@@ -131,6 +142,9 @@ impl Releases {
     }
 
     fn set(&self, row: ReleaseOnNode) {
+        if matches!(row.state, ReleaseState::Installed { .. }) {
+            self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&row.version);
+        }
         self.lock().insert(row.version.clone(), row);
         self.changed.send_replace(());
     }

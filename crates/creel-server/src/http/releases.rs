@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use creel_api::problem::Issue;
-use creel_api::release::{Release, Releases};
+use creel_api::release::{Release, ReleaseState, Releases};
 use creel_core::world::{Change, Decision, ReleaseRecord, World};
 
 use crate::refusal::Refusal;
@@ -34,9 +34,13 @@ pub(crate) async fn put_release(
     check(&turn.world, &version)?;
     let record = ReleaseRecord { version: version.clone(), wanted_at: turn.now, unwanted: false };
     let is_new = turn.world.releases.get(&version).is_none_or(|record| record.unwanted);
+    let nodes = shown(&server, &turn.world, &version).status.nodes;
+    // Asking again after a failure makes the nodes try again now, not in their own time.
+    let has_failed = nodes.iter().any(|on_node| matches!(on_node.state, ReleaseState::Failed { .. }));
     let why = format!("release {version} is wanted");
     let decision = Decision { change: Change::Release(version.clone(), Some(record)), why };
-    let world = turn.commit("admin".into(), if is_new { vec![decision] } else { vec![] }).await?;
+    let world =
+        turn.commit("admin".into(), if is_new || has_failed { vec![decision] } else { vec![] }).await?;
     Ok(Json(shown(&server, &world, &version)))
 }
 

@@ -1,6 +1,7 @@
 //! `creel get`: the objects of a kind, as a table or exactly as the API gives them.
 
 use creel_api::meta::List;
+use creel_api::release::{Channel, Releases};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -64,7 +65,19 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<(), Failure> {
         return Ok(());
     }
     out::line(shown(args.kind, items, session)?);
+    if args.kind == Kind::Release {
+        kinds::typed::<Releases>(raw)?.channels.iter().for_each(|channel| out::note(told(channel)));
+    }
     Ok(())
+}
+
+/// What a channel that agents follow resolves to, or why that is not known.
+fn told(channel: &Channel) -> String {
+    let fault = channel.fault.as_deref().map(|fault| format!(" ({fault})")).unwrap_or_default();
+    match &channel.version {
+        Some(version) => format!("channel {} is {version}{fault}", channel.name),
+        None => format!("channel {} is not known yet{fault}", channel.name),
+    }
 }
 
 /// What the API gave, and the objects in it.

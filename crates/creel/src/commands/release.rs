@@ -64,12 +64,12 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<(), Failure> {
         Verb::List => get::run(&get::Args::all(Kind::Release), session).await,
         Verb::Install { version, no_wait, timeout } => {
             let client = session.client()?;
-            ask_for(&client, version).await?;
             if *no_wait {
+                ask_for(&client, version).await?;
                 out::line(format!("release/{version} will be installed"));
                 return Ok(());
             }
-            until_installed(&client, version, *timeout).await?;
+            install(&client, version, *timeout).await?;
             out::line(format!("release/{version} installed"));
             Ok(())
         }
@@ -78,7 +78,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<(), Failure> {
 }
 
 /// Says that the release is wanted.
-pub(crate) async fn ask_for(client: &Client, version: &str) -> Result<(), Failure> {
+async fn ask_for(client: &Client, version: &str) -> Result<(), Failure> {
     let _: Value = client.json(Ask::new(Method::PUT, &["releases", version])).await?;
     Ok(())
 }
@@ -91,18 +91,22 @@ async fn remove(client: &Client, versions: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until the release is on every node, showing how far it is.
-pub(crate) async fn until_installed(client: &Client, version: &str, most: Duration) -> Result<(), Failure> {
+/// Wants the release and waits until it is on every node, showing how far it is.
+pub(crate) async fn install(client: &Client, version: &str, most: Duration) -> Result<(), Failure> {
+    let before = on_nodes(client, version).await?;
+    ask_for(client, version).await?;
     let mut progress = Progress::new();
-    let result = watch(client, version, most, &mut progress).await;
+    let result = watch(client, version, most, &before, &mut progress).await;
     progress.clear();
     result
 }
 
+/// A failure that was there before it was asked for is not the answer: the nodes are about to try again.
 async fn watch(
     client: &Client,
     version: &str,
     most: Duration,
+    before: &[ReleaseOnNode],
     progress: &mut Progress,
 ) -> Result<(), Failure> {
     let began = Instant::now();
@@ -114,7 +118,9 @@ async fn watch(
         if !nodes.is_empty() && nodes.iter().all(|on| matches!(on.state, ReleaseState::Installed { .. })) {
             return Ok(());
         }
-        if let Some(failure) = nodes.iter().find_map(|on| failed(version, on)) {
+        if let Some(failure) =
+            nodes.iter().filter(|on| !before.contains(on)).find_map(|on| failed(version, on))
+        {
             return Err(failure);
         }
         if began.elapsed() >= most {

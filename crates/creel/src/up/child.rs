@@ -53,8 +53,9 @@ impl Child {
             return Ok(());
         }
         let (log, at) = open_log(&self.log)?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(&self.arguments).current_dir("/").stdin(Stdio::null());
+        // The running program itself: its file may have been replaced by a newer one, which would not fit.
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("creel").args(&self.arguments).current_dir("/").stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log);
         self.process = Some(command.spawn()?);
         (self.started_at, self.log_from) = (Instant::now(), at);

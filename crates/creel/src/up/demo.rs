@@ -52,8 +52,7 @@ pub(super) async fn run(data: &Data) -> Result<(), Failure> {
     let release =
         before.as_ref().and_then(|agent| agent.spec.release.clone()).unwrap_or_else(|| RELEASE.into());
     if before.is_none() || release == RELEASE {
-        release::ask_for(&client, RELEASE).await?;
-        release::until_installed(&client, RELEASE, INSTALL_MOST).await?;
+        release::install(&client, RELEASE, INSTALL_MOST).await?;
     }
     let change = wish(&client, &name, before.is_some()).await?;
     waiting::until_running(&client, &[Awaited { name: name.clone(), change, not_pid: None }], RUN_MOST)

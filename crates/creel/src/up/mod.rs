@@ -179,6 +179,8 @@ fn remember(data: &Data) {
 /// How to type this program: by name if the shell finds it, else by its path.
 fn program() -> String {
     let Ok(own) = std::env::current_exe() else { return "creel".into() };
+    // What the kernel says of a file that was replaced while it runs.
+    let own = own.to_str().map_or(own.clone(), |own| own.trim_end_matches(" (deleted)").into());
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|folder| folder.join("creel"));
     if on_path.into_iter().any(|found| fs::canonicalize(found).is_ok_and(|found| found == own)) {
