@@ -86,7 +86,9 @@ impl Resources {
 }
 
 /// What an agent is doing, in one word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 pub enum Phase {
     /// Wanted, and nothing done yet; the reason says what it waits for.
     #[default]
@@ -241,7 +243,8 @@ pub fn bytes_of(text: &str) -> Result<u64, String> {
         "Ti" => 1 << 40,
         _ => return Err(format!("`{text}` is not a size: write bytes, or a number with Ki, Mi, Gi or Ti")),
     };
-    let number: u64 = digits.parse().map_err(|_| format!("`{text}` is not a size: write it like 512Mi or 2Gi"))?;
+    let number: u64 =
+        digits.parse().map_err(|_| format!("`{text}` is not a size: write it like 512Mi or 2Gi"))?;
     number.checked_mul(factor).ok_or_else(|| format!("`{text}` is more bytes than a machine can count"))
 }
 

@@ -5,7 +5,7 @@
 //! then whether something has to start or stop. One step at a time: the next is decided when the last is done.
 
 use creel_api::agent::Phase;
-use creel_api::node::{Assignment, Intent};
+use creel_api::node::{Assignment, Intent, Revision};
 use creel_api::problem::Issue;
 use jiff::{SignedDuration, Timestamp};
 
@@ -486,6 +486,16 @@ pub fn noted(story: &Story, run: &Running, ready_at: Option<Timestamp>, end: End
         restart: run.restart,
         revision: run.revision,
         last_end: Some(end),
+    }
+}
+
+/// Whether two revisions run the same thing. Going back to what still runs is no reason to restart it.
+pub fn is_same(one: &Revision, other: &Revision) -> bool {
+    *one == Revision {
+        number: one.number,
+        at: one.at,
+        release_wish: one.release_wish.clone(),
+        ..other.clone()
     }
 }
 

@@ -229,6 +229,14 @@ fn a_new_revision_is_checked_while_the_old_one_runs_and_then_replaces_it() {
 }
 
 #[test]
+fn a_revision_that_runs_the_same_thing_is_the_same_whatever_its_number() {
+    let [one, other] = [1, 2].map(|number| told(Intent::Run, number, 0).revision);
+    let renamed = Revision { release_wish: "daily".into(), at: at(0), ..other.clone() };
+    assert!(is_same(&one, &other) && is_same(&one, &renamed));
+    assert!(!is_same(&one, &Revision { release: "2026.9.7".into(), ..other }));
+}
+
+#[test]
 fn a_restart_that_was_asked_for_happens_once() {
     check("run restart 1 running 1 ready 9", "Stop Updating []");
     let (unit, _) = settle(read("run restart 1 running 1 ready 9"), at(0));

@@ -45,7 +45,7 @@ impl Store {
         }
         let rows: Vec<Row> =
             decisions.iter().map(|decision| Row::of(&decision.change)).collect::<Result<_, _>>()?;
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.sound_writer().await?;
         let mut writing = writer.begin_with("BEGIN IMMEDIATE").await?;
         let revision = swap(&mut writing, expected_revision).await?;
         for (ordinal, (row, decision)) in rows.iter().zip(decisions).enumerate() {
@@ -166,5 +166,23 @@ mod tests {
         assert!(matches!(refused, Err(CommitError::Fault(Fault::Full(_)))), "{refused:?}");
         let world = store.load().await.unwrap();
         assert_eq!((world.revision, world.releases.len()), (1, 1));
+        // Whatever the failure did to the connection's transaction, the next commit works once there is room.
+        sqlx::query("PRAGMA max_page_count = 1000000")
+            .execute(&mut *store.writer.lock().await)
+            .await
+            .unwrap();
+        store.commit(1, "admin", &[release("2026.9.7", &big)], Timestamp::UNIX_EPOCH).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_the_database_ended_by_itself_spoils_no_later_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("creel.db")).await.unwrap();
+        let mut writer = store.writer.lock().await;
+        let mut writing = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        sqlx::query("ROLLBACK").execute(&mut *writing).await.unwrap();
+        drop(writing);
+        drop(writer);
+        store.commit(0, "admin", &[release("2026.9.6", "small")], Timestamp::UNIX_EPOCH).await.unwrap();
     }
 }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 pub use commit::CommitError;
 pub use error::{Fault, OpenError};
@@ -43,6 +43,19 @@ impl Store {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The writer, with no transaction open. After some failures (a full disk is one) SQLite has ended the transaction
+    /// by itself, and sqlx, not knowing it, would refuse every later one on that connection: a fresh one takes its
+    /// place.
+    pub(crate) async fn sound_writer(&self) -> Result<MutexGuard<'_, SqliteConnection>, Fault> {
+        let mut writer = self.writer.lock().await;
+        // A rollback that a dropped transaction has asked for is done before this is answered.
+        writer.ping().await?;
+        if writer.is_in_transaction() {
+            *writer = SqliteConnection::connect_with(&schema::options(&self.path)).await?;
+        }
+        Ok(writer)
     }
 
     /// Closes every connection, so that the write-ahead log is folded into the file. A store that is only dropped

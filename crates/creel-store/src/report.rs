@@ -102,7 +102,7 @@ impl Store {
         if reports.peek().is_none() {
             return Ok(());
         }
-        let mut writer = self.writer.lock().await;
+        let mut writer = self.sound_writer().await?;
         let mut writing = writer.begin_with("BEGIN IMMEDIATE").await?;
         for report in reports {
             put(&mut writing, report).await?;

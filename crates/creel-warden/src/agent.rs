@@ -168,9 +168,17 @@ impl Agent {
             (Some(Some(state)), _) => match state.run {
                 None => Keeper::Idle,
                 Some(run) if run.exit.is_some() => Keeper::Ended(running(&run)),
-                Some(run) => Keeper::Running(running(&run)),
+                Some(run) => Keeper::Running(Running { revision: self.runs(&run), ..running(&run) }),
             },
         }
+    }
+
+    /// The number of the revision that runs: the assigned one's if that is the same thing under a newer number.
+    fn runs(&self, run: &Run) -> u64 {
+        let started = self.record.previous.as_ref().filter(|previous| previous.number == run.revision);
+        let assigned = self.assignment().map(|told| told.revision);
+        let same = started.zip(assigned).filter(|(started, assigned)| unit::is_same(started, assigned));
+        same.map_or(run.revision, |(_, assigned)| assigned.number)
     }
 
     fn ready_at(&self, keeper: &Keeper) -> Option<Timestamp> {
@@ -257,7 +265,7 @@ impl Agent {
             message: plan.message.clone(),
             since: self.since,
             deadline: plan.look_at,
-            revision: run.as_ref().map(|run| run.revision),
+            revision: run.as_ref().map(|run| self.runs(run)),
             release: run.as_ref().map(|run| run.release.clone()),
             refused: refused(plan, &unit.verdict),
             pid: pid.and_then(|pid| u32::try_from(pid).ok()),

@@ -50,7 +50,7 @@ fn sentence(error: &Error) -> String {
         Error::InvalidScalar { ty, .. } => format!("this must be {}", wanted(ty)),
         Error::InvalidBooleanStrict { .. } => "this must be true or false".into(),
         Error::NullIntoString { .. } => "this is empty and must be text".into(),
-        Error::Unexpected { expected, .. } => format!("expected {expected} here"),
+        Error::Unexpected { expected, .. } => format!("this must be {}", shape(expected)),
         Error::SerdeInvalidType { unexpected, expected, .. } => {
             format!("expected {expected}, not {unexpected}")
         }
@@ -75,10 +75,21 @@ fn without_place(text: &str, at: Option<Location>) -> String {
 
 fn wanted(ty: &'static str) -> Cow<'static, str> {
     match ty {
-        "u16" | "u32" | "u64" => "a whole number, not negative".into(),
+        "u16" => "a whole number from 0 to 65535".into(),
+        "u32" | "u64" => "a whole number, not negative".into(),
         "i16" | "i32" | "i64" => "a whole number".into(),
         "f32" | "f64" => "a number".into(),
         "bool" => "true or false".into(),
+        other => other.into(),
+    }
+}
+
+/// What the YAML reader calls the shape it wants, in a user's words.
+fn shape(expected: &'static str) -> Cow<'static, str> {
+    match expected {
+        "string scalar" | "scalar" => "a single value, no list and no mapping".into(),
+        "mapping start" => "a mapping: `key: value`".into(),
+        "sequence start" => "a list".into(),
         other => other.into(),
     }
 }
@@ -139,7 +150,7 @@ mod tests {
     fn a_wrong_type_a_second_key_and_a_missing_one_are_told_with_their_place() {
         assert_eq!(
             fault("name: x\npriority: high\n"),
-            "a.yaml:2:11: this must be a whole number, not negative"
+            "a.yaml:2:11: this must be a whole number from 0 to 65535"
         );
         assert_eq!(fault("name: x\nmayEdit: yes\n"), "a.yaml:2:10: this must be true or false");
         assert_eq!(fault("name: x\nname: y\n"), "a.yaml:2:1: `name` stands here a second time");

@@ -23,7 +23,7 @@ fn a_typo_is_told_with_line_column_and_the_nearest_key() {
 #[test]
 fn a_wrong_type_is_told_with_line_and_column() {
     let told = refusal(&agent("a", "spec:\n  priority: high\n"));
-    assert_eq!(told, "agents.yaml:6:13: this must be a whole number, not negative");
+    assert_eq!(told, "agents.yaml:6:13: this must be a whole number from 0 to 65535");
     let told = refusal(&agent("a", "spec:\n  config: [1]\n"));
     assert!(told.starts_with("agents.yaml:6:"), "{told}");
     let told = refusal(&agent("a", "spec:\n  resources:\n    memoryBytes: 2 GiB\n"));

@@ -1,2 +1,0 @@
-//! creel-e2e
-fn main() {}
