@@ -41,3 +41,29 @@ pub enum ChatEvent {
         problem: Problem,
     },
 }
+
+impl ChatEvent {
+    /// As a server-sent event: its name, its data, and the empty line that ends it.
+    pub fn as_sse(&self) -> String {
+        let name = match self {
+            Self::Waiting { .. } => "waiting",
+            Self::Delta { .. } => "delta",
+            Self::Done => "done",
+            Self::Failed { .. } => "failed",
+        };
+        // Strings and numbers can always be written as JSON.
+        let data = serde_json::to_string(self).unwrap_or_default();
+        format!("event: {name}\ndata: {data}\n\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ChatEvent;
+
+    #[test]
+    fn an_event_is_named_as_its_type_and_keeps_a_line_break_inside_its_data() {
+        let event = ChatEvent::Delta { text: "a\nb".into() };
+        assert_eq!(event.as_sse(), "event: delta\ndata: {\"type\":\"delta\",\"text\":\"a\\nb\"}\n\n");
+    }
+}

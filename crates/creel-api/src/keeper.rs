@@ -129,7 +129,10 @@ pub struct Run {
     /// The gateway's main process as the node sees it; absent until it has been executed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<ProcessName>,
-    /// How it ended; absent while it runs.
+    /// Whether its main process has ended, and what it left behind is being cleared away.
+    #[serde(default)]
+    pub ending: bool,
+    /// How it ended; absent while anything of it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
 }

@@ -49,12 +49,9 @@ pub fn merge(under: &Map<String, Value>, over: &Map<String, Value>) -> Map<Strin
     for (key, value) in over {
         match (merged.get(key), value) {
             (_, Value::Null) => drop(merged.remove(key)),
-            (Some(Value::Object(below)), Value::Object(above)) => {
-                let both = merge(below, above);
-                merged.insert(key.clone(), Value::Object(both));
-            }
-            (_, Value::Object(above)) => {
-                merged.insert(key.clone(), Value::Object(merge(&Map::new(), above)));
+            (below, Value::Object(above)) => {
+                let both = merge(below.and_then(Value::as_object).unwrap_or(&Map::new()), above);
+                drop(merged.insert(key.clone(), Value::Object(both)));
             }
             _ => drop(merged.insert(key.clone(), value.clone())),
         }
@@ -192,6 +189,7 @@ fn issue(path: impl Into<String>, message: impl Into<String>) -> Issue {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -251,5 +249,30 @@ mod tests {
                 "spec.secrets.channels..x"
             ]
         );
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![any::<bool>().prop_map(Value::from), (0..9i64).prop_map(Value::from)];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            proptest::collection::btree_map("[a-d]", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect()))
+        })
+    }
+
+    fn any_map() -> impl Strategy<Value = Map<String, Value>> {
+        proptest::collection::btree_map("[a-d]", any_value(), 0..4).prop_map(|map| map.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn merging_twice_is_merging_once(under in any_map(), over in any_map()) {
+            let once = merge(&under, &over);
+            prop_assert_eq!(merge(&once, &over), once);
+        }
+
+        #[test]
+        fn nothing_merged_changes_nothing(under in any_map()) {
+            prop_assert_eq!(merge(&under, &Map::new()), under);
+        }
     }
 }

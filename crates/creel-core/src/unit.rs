@@ -59,6 +59,8 @@ pub enum Keeper {
     Idle,
     /// A keeper whose gateway runs.
     Running(Running),
+    /// A keeper whose gateway ended; what it left behind is being cleared away.
+    Ending(Running),
     /// A keeper whose gateway ended; its exit is not acknowledged yet.
     Ended(Running),
 }
@@ -311,6 +313,7 @@ fn wanted(unit: &Unit) -> Option<&Assignment> {
 fn toward_rest(unit: &Unit, now: Timestamp) -> Course {
     match &unit.keeper {
         Keeper::Running(running) => stop(unit, running, now),
+        Keeper::Ending(_) => Course::wait(Waiting::TreeToClear),
         Keeper::Ended(ended) => Course::take(Step::Note { run: ended.run }),
         Keeper::Idle => Course::take(Step::Retire),
         Keeper::Foreign { .. } => Course::take(Step::Sweep),
@@ -341,6 +344,7 @@ fn stop(unit: &Unit, running: &Running, now: Timestamp) -> Course {
 fn toward_run(unit: &Unit, told: &Assignment, now: Timestamp) -> Course {
     match &unit.keeper {
         Keeper::Ended(ended) => Course::take(Step::Note { run: ended.run }),
+        Keeper::Ending(_) => Course::wait(Waiting::TreeToClear),
         Keeper::Running(running) => while_running(unit, told, running, now),
         Keeper::Foreign { holder } => {
             Course::take(Step::Sweep).saying(Waiting::HolderToLetGo { holder: holder.clone() })
@@ -547,7 +551,7 @@ fn rest_phase(unit: &Unit) -> Phase {
 
 fn rest_reason(unit: &Unit) -> &'static str {
     match (&unit.keeper, unit.assignment.as_ref()) {
-        (Keeper::Running(_) | Keeper::Ended(_) | Keeper::Idle, _) => "Stopping",
+        (Keeper::Running(_) | Keeper::Ending(_) | Keeper::Ended(_) | Keeper::Idle, _) => "Stopping",
         (_, None) => "NotAssigned",
         (_, Some(told)) if told.intent == Intent::Remove && unit.has_state => "StateToRemove",
         _ => "Stopped",
@@ -560,7 +564,7 @@ fn coming_phase(unit: &Unit, told: &Assignment) -> Phase {
         unit.story.last_end.as_ref().is_some_and(|end| matches!(end.kind, EndKind::Crash | EndKind::Refused));
     match (&unit.keeper, unit.story.was_ready) {
         (Keeper::Unknown, _) => Phase::Pending,
-        (Keeper::Ended(_), true) if unit.stopping.is_none() => Phase::Recovering,
+        (Keeper::Ending(_) | Keeper::Ended(_), true) if unit.stopping.is_none() => Phase::Recovering,
         (_, true) if told.revision.number != unit.story.revision || told.restart > unit.story.restart => {
             Phase::Updating
         }

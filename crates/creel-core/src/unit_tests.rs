@@ -44,7 +44,7 @@ fn running(revision: u64, since: i64) -> Running {
 }
 
 /// Reads a unit, words in any order: `run|stop|remove|unassigned`, `revision N`, `restart N`, `drain`; `keeper
-/// unknown|absent|foreign|idle`, `running N since S`, `ended N since S`, `ready S` (seconds ago), `stopping S` (kill in S),
+/// unknown|absent|foreign|idle`, `running N since S [ending]`, `ended N since S`, `ready S` (seconds ago), `stopping S` (kill in S),
 /// `killed`; `release absent|installing|failed`; `unasked|refused|impossible`; `previous N`; `crashed N` (bad ends, the last just now); `trouble`;
 /// `stateless`; `unheard`.
 fn read(text: &str) -> Unit {
@@ -62,6 +62,7 @@ fn read(text: &str) -> Unit {
     };
     let since = number("since").unwrap_or(30);
     let keeper = match (number("running"), number("ended"), word("keeper")) {
+        (Some(n), ..) if has("ending") => Keeper::Ending(running(n as u64, since)),
         (Some(n), ..) => Keeper::Running(running(n as u64, since)),
         (_, Some(n), _) => Keeper::Ended(running(n as u64, since)),
         (.., Some("unknown")) => Keeper::Unknown,
@@ -245,6 +246,7 @@ fn a_restart_that_was_asked_for_happens_once() {
 
 #[test]
 fn a_gateway_that_died_is_started_again_at_once_and_then_with_growing_pauses() {
+    check("run running 1 ready 90 ending", "nothing Recovering [TreeToClear]");
     check("run ended 1 ready 90", "Note Recovering []");
     check("run keeper idle crashed 1", "Start Recovering [GatewayToStart]");
     check("run keeper idle crashed 2", "nothing Recovering [BackOff]");
@@ -277,6 +279,7 @@ fn a_start_that_shows_nothing_is_ended_in_its_time_and_not_before() {
 #[test]
 fn a_stopped_agent_lets_go_of_everything() {
     check("stop running 1 ready 9", "Stop Terminating []");
+    check("stop running 1 ending", "nothing Terminating [TreeToClear]");
     check("stop ended 1", "Note Terminating []");
     check("stop keeper idle", "Retire Terminating []");
     check("stop keeper foreign", "Sweep Terminating []");

@@ -108,6 +108,8 @@ pub enum Waiting {
     },
     /// The gateway was killed and the kernel has not let go of it yet; its state is started nowhere else until then.
     GatewayToDie,
+    /// The gateway ended; what it left behind is being cleared away.
+    TreeToClear,
     /// The gateway ended too often too soon; the next start has to wait.
     BackOff {
         /// Bad ends in a row.
@@ -147,6 +149,7 @@ impl Waiting {
             Self::GatewayToStart { .. } => "GatewayToStart",
             Self::GatewayToStop { .. } => "GatewayToStop",
             Self::GatewayToDie => "GatewayToDie",
+            Self::TreeToClear => "TreeToClear",
             Self::BackOff { .. } => "BackOff",
             Self::GivenUp { .. } => "GivenUp",
         }
@@ -191,6 +194,7 @@ impl Waiting {
             Self::GatewayToStart { .. } => "the gateway has been started and is not ready yet".into(),
             Self::GatewayToStop { .. } => "the gateway finishes what it is doing before it stops".into(),
             Self::GatewayToDie => "the gateway was killed, and the kernel has not let go of it yet".into(),
+            Self::TreeToClear => "the gateway ended; what it left behind is being cleared away".into(),
             Self::BackOff { ends, .. } => {
                 format!("the gateway ended {ends} times soon after its start; the next start waits")
             }

@@ -181,7 +181,8 @@ impl Gateway {
         Some(self.ending())
     }
 
-    fn is_over(&self) -> bool {
+    /// Whether its main process has ended, or the whole was killed.
+    pub(crate) fn is_over(&self) -> bool {
         self.killed || self.told.is_some() || self.status.is_some()
     }
 

@@ -229,11 +229,17 @@ impl Keeper {
     fn tend(&mut self) {
         let Some(gateway) = &mut self.gateway else { return };
         gateway.listen();
+        let is_over = gateway.is_over();
         let ending = gateway.tend(&self.leaves);
         let name = gateway.name().cloned();
         let Some(run) = &mut self.state.run else { return };
         if run.gateway != name {
             run.gateway = name;
+            self.version += 1;
+        }
+        // Told before the tree is cleared away, which takes as long as the kernel needs for its memory.
+        if is_over && !run.ending {
+            run.ending = true;
             self.version += 1;
         }
         if let Some(ending) = ending {
@@ -348,6 +354,7 @@ fn run_of(start: &Start) -> Run {
         port: start.port,
         started_us: now_us(),
         gateway: None,
+        ending: false,
         exit: None,
     }
 }

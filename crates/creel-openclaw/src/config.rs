@@ -40,22 +40,6 @@ pub(crate) fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// `over` laid on `under`: objects are merged key by key, a `null` removes the key, all else is replaced.
-pub fn merge(under: &Map<String, Value>, over: &Map<String, Value>) -> Map<String, Value> {
-    let mut merged = under.clone();
-    for (key, value) in over {
-        match (merged.get(key), value) {
-            (_, Value::Null) => drop(merged.remove(key)),
-            (below, Value::Object(above)) => {
-                let both = merge(below.and_then(Value::as_object).unwrap_or(&Map::new()), above);
-                drop(merged.insert(key.clone(), Value::Object(both)));
-            }
-            _ => drop(merged.insert(key.clone(), value.clone())),
-        }
-    }
-    merged
-}
-
 /// The value at a dotted path.
 pub(crate) fn at<'a>(config: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
@@ -80,12 +64,7 @@ pub(crate) fn is_secret_ref(map: &Map<String, Value>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
     use serde_json::json;
-
-    fn map(value: &Value) -> Map<String, Value> {
-        value.as_object().expect("an object").clone()
-    }
 
     #[test]
     fn a_config_with_comments_and_bare_keys_is_read() {
@@ -97,37 +76,5 @@ mod tests {
     fn what_is_no_config_is_refused_with_the_reason() {
         assert!(matches!(parse("{"), Err(ParseError::Json5(_))));
         assert!(parse("[]").unwrap_err().to_string().contains("a list"));
-    }
-
-    #[test]
-    fn merging_replaces_lists_and_removes_by_null() {
-        let under = map(&json!({"a": {"b": 1, "c": 2}, "l": [1, 2]}));
-        let over = map(&json!({"a": {"b": null, "d": 3}, "l": [3]}));
-        assert_eq!(Value::Object(merge(&under, &over)), json!({"a": {"c": 2, "d": 3}, "l": [3]}));
-    }
-
-    fn any_value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![any::<bool>().prop_map(Value::from), (0..9i64).prop_map(Value::from)];
-        leaf.prop_recursive(3, 24, 4, |inner| {
-            proptest::collection::btree_map("[a-d]", inner, 0..4)
-                .prop_map(|map| Value::Object(map.into_iter().collect()))
-        })
-    }
-
-    fn any_map() -> impl Strategy<Value = Map<String, Value>> {
-        proptest::collection::btree_map("[a-d]", any_value(), 0..4).prop_map(|map| map.into_iter().collect())
-    }
-
-    proptest! {
-        #[test]
-        fn merging_twice_is_merging_once(under in any_map(), over in any_map()) {
-            let once = merge(&under, &over);
-            prop_assert_eq!(merge(&once, &over), once);
-        }
-
-        #[test]
-        fn nothing_merged_changes_nothing(under in any_map()) {
-            prop_assert_eq!(merge(&under, &Map::new()), under);
-        }
     }
 }

@@ -168,6 +168,7 @@ impl Agent {
             (Some(Some(state)), _) => match state.run {
                 None => Keeper::Idle,
                 Some(run) if run.exit.is_some() => Keeper::Ended(running(&run)),
+                Some(run) if run.ending => Keeper::Ending(running(&run)),
                 Some(run) => Keeper::Running(Running { revision: self.runs(&run), ..running(&run) }),
             },
         }
@@ -182,7 +183,7 @@ impl Agent {
     }
 
     fn ready_at(&self, keeper: &Keeper) -> Option<Timestamp> {
-        let (Keeper::Running(now) | Keeper::Ended(now)) = keeper else { return None };
+        let (Keeper::Running(now) | Keeper::Ending(now) | Keeper::Ended(now)) = keeper else { return None };
         self.record.running.as_ref().filter(|record| record.run == now.run)?.ready_at
     }
 
@@ -245,7 +246,7 @@ impl Agent {
         if plan.phase != self.phase {
             (self.phase, self.since) = (plan.phase, now);
         }
-        let run = self.run().filter(|run| run.exit.is_none());
+        let run = self.run().filter(|run| run.exit.is_none() && !run.ending);
         let pid = run.as_ref().and_then(|run| run.gateway.as_ref()).map(|gateway| gateway.pid);
         let contact = run.as_ref().zip(unit.ready_at).map(|(run, ready_at)| Contact {
             port: run.port,
@@ -295,7 +296,9 @@ fn hold(unit: &Unit) -> Hold {
         Keeper::Unknown => Hold::Unknown,
         Keeper::Absent if unit.has_state => Hold::Free,
         Keeper::Absent => Hold::Gone,
-        Keeper::Foreign { .. } | Keeper::Idle | Keeper::Running(_) | Keeper::Ended(_) => Hold::Held,
+        Keeper::Foreign { .. } | Keeper::Idle | Keeper::Running(_) | Keeper::Ending(_) | Keeper::Ended(_) => {
+            Hold::Held
+        }
     }
 }
 

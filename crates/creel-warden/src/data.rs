@@ -90,16 +90,7 @@ async fn talk(
 
 fn as_events(events: impl Stream<Item = ChatEvent>) -> impl Stream<Item = Result<Bytes, Infallible>> {
     use futures_util::StreamExt;
-    events.map(|event| {
-        let name = match &event {
-            ChatEvent::Waiting { .. } => "waiting",
-            ChatEvent::Delta { .. } => "delta",
-            ChatEvent::Done => "done",
-            ChatEvent::Failed { .. } => "failed",
-        };
-        let data = serde_json::to_string(&event).unwrap_or_default();
-        Ok(Bytes::from(format!("event: {name}\ndata: {data}\n\n")))
-    })
+    events.map(|event| Ok(Bytes::from(event.as_sse())))
 }
 
 fn not_ready(node: &Node, uid: &str) -> Problem {

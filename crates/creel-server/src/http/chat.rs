@@ -230,12 +230,5 @@ pub(crate) async fn refused(answer: hyper::Response<hyper::body::Incoming>) -> R
 }
 
 async fn tell(sender: &Sender, event: &ChatEvent) {
-    let data = serde_json::to_string(event).unwrap_or_default(); // strings and numbers are always JSON
-    let name = match event {
-        ChatEvent::Waiting { .. } => "waiting",
-        ChatEvent::Delta { .. } => "delta",
-        ChatEvent::Done => "done",
-        ChatEvent::Failed { .. } => "failed",
-    };
-    let _ = sender.send(Ok(Bytes::from(format!("event: {name}\ndata: {data}\n\n")))).await; // a client may hang up
+    let _ = sender.send(Ok(Bytes::from(event.as_sse()))).await; // a client may hang up
 }
