@@ -1,4 +1,4 @@
-//! Measures the promises: `creel-bench [recovery] [notice] [footprint] [idle]`, everything if nothing is named. Each
+//! Measures the promises: `creel-bench [recovery] [create] [notice] [footprint] [idle]`, everything if nothing is named. Each
 //! prints rows for docs/benchmarks.md. What can be a ratio is measured against the bare gateway in the same run, in
 //! turns, because machines are shared and noisy.
 
@@ -14,7 +14,7 @@ use anyhow::{Result, bail};
 
 fn main() -> Result<()> {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    let all = ["recovery", "notice", "footprint", "idle"];
+    let all = ["recovery", "create", "notice", "footprint", "idle"];
     if let Some(unknown) = named.iter().find(|name| !all.contains(&name.as_str())) {
         bail!("there is no benchmark `{unknown}`; there are {}", all.join(", "));
     }
@@ -23,6 +23,7 @@ fn main() -> Result<()> {
     for name in chosen {
         match *name {
             "recovery" => recovery::measure()?,
+            "create" => recovery::create()?,
             "notice" => notice::measure()?,
             "footprint" => footprint::measure()?,
             _ => footprint::idle()?,
