@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 CREEL := $(TARGET)/release/creel
 STATIC := -C target-feature=+crt-static
 
-.PHONY: help up down test test-fast bench fmt lint build prepare docs-check fresh-clone
+.PHONY: help up down test bench fmt lint build prepare fresh-clone
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
