@@ -31,7 +31,7 @@ pub(crate) fn measure() -> Result<()> {
             api.status("large").is_ok_and(|status| status["phase"] != "Running" || status["pid"] != pid)
         })?);
         own.add(own_share(&api, at, shown_us(since, at))?);
-        begin_anew(&api)?;
+        api.begin_anew("large")?;
     }
     let p99 = format!(
         "p99 {:.0} ms, median {:.0} ms, maximum {:.0} ms",
@@ -73,14 +73,4 @@ fn exit_us(api: &Api) -> Option<i128> {
     let status = api.status("large").ok()?;
     let at = status["lastExit"]["at"].as_str()?.parse::<jiff::Timestamp>().ok()?;
     Some(i128::from(at.as_microsecond()))
-}
-
-/// A restart that was asked for begins a new count of bad ends, so that no back-off gets between two kills.
-fn begin_anew(api: &Api) -> Result<()> {
-    let pid = api.until_running("large")?;
-    api.ask("POST", "tenants/default/agents/large/restart", "")?;
-    time_until(Instant::now(), "restarted", || {
-        api.status("large").is_ok_and(|status| status["phase"] == "Running" && status["pid"] != pid)
-    })?;
-    Ok(())
 }

@@ -93,6 +93,15 @@ impl Api {
         status["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).context("no pid")
     }
 
+    /// Restarts the agent and waits until it runs again. A restart that was asked for begins a new count of bad ends,
+    /// so that no back-off gets between two kills.
+    pub(crate) fn begin_anew(&self, name: &str) -> Result<()> {
+        let pid = self.until_running(name)?;
+        self.ask("POST", &format!("tenants/default/agents/{name}/restart"), "")?;
+        let is_new = |status: Value| status["phase"] == "Running" && status["pid"] != pid;
+        time_until(Instant::now(), "restarted", || self.status(name).is_ok_and(is_new)).map(drop)
+    }
+
     /// Says something and waits for the whole answer.
     pub(crate) fn chat(&self, name: &str, message: &str) -> Result<String> {
         let body = serde_json::json!({"message": message}).to_string();
